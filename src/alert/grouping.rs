@@ -159,15 +159,18 @@ impl AlertGrouper {
         self.severities.apply(&mut finding);
         let key = Key::of(&finding);
         if finding.is_over {
-            let ended = self.change(&key, |open, limits| open.end(&finding, limits));
-            return ended.or_else(|| self.continued(&key, &finding, None)).unwrap_or(Disposition::Counted);
+            if let Some(ended) = self.change(&key, |open, limits| open.end(&finding, limits)) {
+                return ended;
+            }
+            let Some(left) = self.left_open(&key, &finding) else { return Disposition::Counted };
+            return self.go_on(left, key, &finding, None);
         }
         if let Some(repeated) = self.repeat(&key, &finding) {
             return repeated;
         }
-        if self.resumed.has(&key) {
+        if let Some(left) = self.left_open(&key, &finding) {
             complete(&mut finding);
-            return self.continued(&key, &finding, None).unwrap_or_else(|| self.raise(key, &finding, None));
+            return self.go_on(left, key, &finding, None);
         }
         if self.budgets.take(key.rule, key.sender(&finding), finding.at) {
             complete(&mut finding);
@@ -205,7 +208,8 @@ impl AlertGrouper {
 
     /// An alert that an earlier run left open; when to [forget](Self::forget_resumed) it.
     pub fn resume(&mut self, left: &input::OpenAlert, now: Timestamp) -> Timestamp {
-        let until = now.plus(self.limits.close_after);
+        let close_after = self.limits.close_after;
+        let until = now.plus(if left.stands { close_after } else { close_after.max(ANOMALY_OPEN) });
         if self.open.values().any(|open| open.is_about(&left.condition)) {
             return until;
         }
@@ -220,11 +224,22 @@ impl AlertGrouper {
         self.resumed.forget(now);
     }
 
-    /// Goes on with the alert of an earlier run that has this key, where it left one open that is not too old.
-    fn continued(&mut self, key: &Key, finding: &Finding, further: Option<Further>) -> Option<Disposition> {
+    /// What an earlier run left open with this key, where it is not too old.
+    fn left_open(&mut self, key: &Key, finding: &Finding) -> Option<input::OpenAlert> {
         let patience = if finding.explanation.is_some() { ANOMALY_OPEN } else { Duration::ZERO };
-        let left = self.resumed.take(key, finding, self.limits.close_after.max(patience))?;
-        Some(self.open(key.clone(), resumed::continued(key, finding, left), finding, further.map(Box::new)))
+        self.resumed.take(key, finding, self.limits.close_after.max(patience))
+    }
+
+    /// Goes on with that alert.
+    fn go_on(
+        &mut self,
+        left: input::OpenAlert,
+        key: Key,
+        finding: &Finding,
+        further: Option<Box<Further>>,
+    ) -> Disposition {
+        let alert = resumed::continued(&key, finding, left);
+        self.open(key, alert, finding, further)
     }
 
     /// Counts a finding in the alert of its key, where that is open.
@@ -249,15 +264,14 @@ impl AlertGrouper {
         if let Some(repeated) = self.repeat(&further, &finding) {
             return repeated;
         }
-        let mut summary = Further::default();
+        let mut summary = Box::<Further>::default();
         summary.count(key, &finding);
+        let left = self.left_open(&further, &finding);
         complete(&mut finding);
-        if self.resumed.has(&further)
-            && let Some(continued) = self.continued(&further, &finding, Some(summary.clone()))
-        {
-            return continued;
+        match left {
+            Some(left) => self.go_on(left, further, &finding, Some(summary)),
+            None => self.raise(further, &finding, Some(summary)),
         }
-        self.raise(further, &finding, Some(Box::new(summary)))
     }
 
     fn raise(&mut self, key: Key, finding: &Finding, further: Option<Box<Further>>) -> Disposition {

@@ -132,7 +132,7 @@ impl Receiver for Alertmanager {
             return Outcome::Refused { why: "the outbox holds no alert there".to_owned() };
         };
         let has_ended = alert.as_object_mut().is_some_and(|body| body.remove(ENDED).is_some());
-        // The end of what this process has not sent: it must not be open once more for it.
+        // This process has not sent it as open: only its end is sent.
         if has_ended && !self.open.contains_key(&delivery.id) {
             return self.post(&[Self::ended(&alert, now)]);
         }
@@ -145,7 +145,7 @@ impl Receiver for Alertmanager {
                 let quietest = self.open.iter().min_by_key(|(_, open)| open.updated).map(|(id, _)| id.clone());
                 quietest.map(|id| self.open.remove(&id));
             }
-            // One that has ended stays for an interval, since one that is over too soon is told nobody.
+            // One that has ended stays for an interval: Alertmanager may notify nobody of an alert that ends at once.
             let quiet = if has_ended { self.to.keep_open.saturating_sub(self.to.resend) } else { Duration::ZERO };
             self.open.insert(delivery.id.clone(), Open { alert, updated: now.minus(quiet) });
             self.due.get_or_insert(now.plus(self.to.resend));

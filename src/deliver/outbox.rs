@@ -80,7 +80,7 @@ impl Outbox {
         let json = encode(alert, Encoding::Hopwatch, &self.sensor)?;
         let before = match alert.update {
             0 => None,
-            _ => self.store.severity_of(&alert.id).map_err(io::Error::other)?.and_then(severity),
+            _ => self.store.severity_of(&alert.id).map_err(io::Error::other)?.and_then(Severity::of_number),
         };
         let sinks = self.routes.in_force();
         let each = sinks.iter().map(|(sink, _)| prepare::alert(sink, alert, before, &self.sensor));
@@ -192,10 +192,6 @@ fn count(counters: &SinkCounters, added: Added) {
     for (reason, lost) in [(Undelivered::TooLarge, added.too_large), (Undelivered::OutboxFull, added.displaced)] {
         (0..lost).for_each(|_| counters.lost(reason));
     }
-}
-
-fn severity(number: u8) -> Option<Severity> {
-    Severity::ALL.get(usize::from(number)).copied()
 }
 
 /// The host's name, as alerts carry it.

@@ -60,7 +60,8 @@ impl KernelMounts {
                 Next::Report => {
                     let finding = Finding::of_workload(self.rule, context.now, workload, &one.cause, one.evidence);
                     let severity = if one.is_later { Severity::High } else { Severity::Medium };
-                    findings.push(Finding { severity, is_hostile: one.is_later, is_change: one.is_later, ..finding });
+                    let (is_hostile, is_change) = (one.is_later, one.is_later);
+                    findings.push(Finding { severity, is_hostile, is_change, stands: true, ..finding });
                 }
                 Next::Schedule(at) => findings.schedule(at),
                 Next::Nothing => {}

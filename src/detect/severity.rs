@@ -41,6 +41,16 @@ impl Severity {
         }
     }
 
+    /// The one of this name.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.as_str() == word)
+    }
+
+    /// The one at this place in [`Self::ALL`], as the outbox keeps it.
+    pub fn of_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+
     /// The word used in configuration, metrics and JSON.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -123,7 +123,7 @@ impl FactHistory {
         self.lasting.values().chain(&self.recent).cloned().collect()
     }
 
-    /// Of a copy what belongs to the evidence of an alert, in order of time: which other alerts the run before left open does not.
+    /// The facts of a copy that belong to the evidence of an alert, in order of time: other open alerts of the run before do not.
     pub fn of_alert(mut facts: Vec<Known>, id: &str) -> Vec<Known> {
         facts.retain(|(_, fact)| !matches!(&**fact, RecordedFact::OpenAlert(left) if left.id != id));
         facts.sort_by_key(|(at, _)| *at);

@@ -1,4 +1,4 @@
-//! An alert that an earlier run of hopwatch left open.
+//! An alert of an earlier run that may go on.
 //!
 //! Contract: facts of this kind come before all others of a run. Condition and id are hashes: nothing in it was chosen by who is observed.
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
 
-/// An alert that was open when the run before ended.
+/// An alert of an earlier run that may go on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OpenAlert {
     /// What it is about, as a hash: what is found with the same one continues it.

@@ -30,10 +30,6 @@ impl Resumed {
         has_room && is_own
     }
 
-    pub(super) fn has(&self, key: &Key) -> bool {
-        !self.0.is_empty() && self.0.contains_key(&key.condition())
-    }
-
     /// The alert that a finding continues.
     pub(super) fn take(&mut self, key: &Key, finding: &Finding, close_after: Duration) -> Option<OpenAlert> {
         if self.0.is_empty() {
@@ -57,17 +53,13 @@ fn is_hash(text: &str, digits: usize) -> bool {
 
 /// The alert of an earlier run, with what was found now.
 pub(super) fn continued(key: &Key, finding: &Finding, left: OpenAlert) -> Alert {
-    let text = format!("this alert was open, with update {}, when hopwatch ended; it goes on", left.update);
+    let text = format!("an earlier run of hopwatch raised this alert; its last update was {}; it goes on", left.update);
     let mut alert = key.alert(finding, left.id);
     alert.update = left.update.saturating_add(1);
     alert.count = left.count.saturating_add(u64::from(!finding.is_over && !finding.is_revision));
     alert.first_seen = left.first_seen.min(finding.at);
     alert.last_seen = left.last_seen.max(finding.at);
-    alert.severity = alert.severity.max(severity(&left.severity).unwrap_or(alert.severity));
+    alert.severity = alert.severity.max(Severity::of_word(&left.severity).unwrap_or(alert.severity));
     alert.evidence.push(Evidence::new("restart", text));
     alert
-}
-
-fn severity(word: &str) -> Option<Severity> {
-    Severity::ALL.into_iter().find(|severity| severity.as_str() == word)
 }

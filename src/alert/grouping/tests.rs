@@ -3,6 +3,7 @@
 use super::*;
 use crate::detect::rules::ALL;
 use crate::detect::testing::{at, workload};
+use crate::detect::{ExpectedFrom, Explanation};
 
 fn limits(max_open: usize) -> GroupingLimits {
     GroupingLimits {
@@ -91,4 +92,62 @@ fn containers_of_a_roll_out_are_one_alert_however_long_ago_they_started() {
     let texts: Vec<&str> = sent.iter().flat_map(|alert| &alert.evidence).map(|one| one.text.as_str()).collect();
     let named = (0..8).map(|number| format!("web-{number}")).collect::<Vec<_>>().join(", ");
     assert_eq!(texts, [format!("found alike in 12 containers of the service: {named}, and 4 more")]);
+}
+
+/// What the outbox keeps of an alert.
+fn left(alert: &Alert) -> crate::input::OpenAlert {
+    let condition = alert.condition.as_ref().expect("every alert has one");
+    crate::input::OpenAlert {
+        condition: condition.hash.to_string(),
+        id: alert.id.clone(),
+        update: alert.update,
+        count: alert.count,
+        severity: alert.severity.as_str().to_owned(),
+        first_seen: alert.first_seen,
+        last_seen: alert.last_seen,
+        stands: condition.stands,
+    }
+}
+
+fn next_run(of: &[Alert], at: Timestamp) -> AlertGrouper {
+    let mut grouper = AlertGrouper::new(Vec::new(), SeverityPolicy::default(), limits(1_000));
+    for alert in of {
+        grouper.resume(&left(alert), at);
+    }
+    grouper
+}
+
+#[test]
+fn an_anomaly_of_the_run_before_goes_on_for_an_hour() {
+    const MINUTE: u64 = 60_000;
+    let why = || Some(Box::new(Explanation::new("seen", "normal", ExpectedFrom::Baseline)));
+    let mut sent = Vec::new();
+    let mut first = next_run(&[], at(0));
+    ingest(&mut first, Finding { explanation: why(), ..finding(0, "a", "regular") }, &mut sent);
+    for (minutes, goes_on) in [(25, true), (65, false)] {
+        let mut grouper = next_run(&sent[..1], at(5 * MINUTE));
+        grouper.forget_resumed(at((minutes - 1) * MINUTE));
+        let again = Finding { explanation: why(), ..finding(minutes * MINUTE, "a", "regular") };
+        ingest(&mut grouper, again, &mut sent);
+        let alert = sent.last().expect("raised");
+        assert_eq!((alert.id == sent[0].id, alert.update == 1), (goes_on, goes_on), "after {minutes} minutes");
+    }
+}
+
+#[test]
+fn what_is_too_old_to_go_on_takes_from_the_budget() {
+    let mut sent = Vec::new();
+    let mut first = next_run(&[], at(0));
+    // Each in a run of its own, so that none is above the budget.
+    for number in 0..80 {
+        ingest(&mut first, finding(0, "a", &format!("cause {number}")), &mut sent);
+        first = next_run(&[], at(0));
+    }
+    assert_eq!(totals(&sent).0, 80);
+    let later = 11 * 60_000;
+    let (mut grouper, mut now) = (next_run(&sent, at(later - 1)), Vec::new());
+    for number in 0..80 {
+        ingest(&mut grouper, finding(later, "a", &format!("cause {number}")), &mut now);
+    }
+    assert_eq!(totals(&now).0, 51, "fifty and one that counts the rest");
 }

@@ -165,7 +165,7 @@ fn list(wanted: &Wanted, state: Option<AlertState>, limit: usize, json: bool) ->
 
 fn row(one: &Kept, alert: &Value) -> Vec<String> {
     let text = |value: &Value| value.as_str().map(printable).unwrap_or_default();
-    let severity = Severity::ALL.get(usize::from(one.severity)).map(|severity| severity.as_str().to_owned());
+    let severity = Severity::of_number(one.severity).map(|severity| severity.as_str().to_owned());
     vec![
         one.id.clone(),
         severity.unwrap_or_default(),

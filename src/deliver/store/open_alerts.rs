@@ -1,4 +1,4 @@
-//! Which alerts are open, so that the next run goes on with them.
+//! Alerts that have not ended, so that the next run can go on with them.
 //!
 //! Contract: a row changes in the transaction that keeps the alert's line, so that its update is always the last that was kept. A line that ends the alert takes
 //! the row away. Limits: [`MAX_OPEN_KEPT`] rows and some that came since the last tidying; those that were noted longest ago leave first.
@@ -80,7 +80,7 @@ impl Store {
 }
 
 fn open_alert(row: &Row<'_>) -> rusqlite::Result<OpenAlert> {
-    let severity = Severity::ALL.get(usize::from(row.get::<_, u8>(4)?)).copied().unwrap_or(Severity::Low);
+    let severity = Severity::of_number(row.get(4)?).unwrap_or(Severity::Low);
     Ok(OpenAlert {
         condition: row.get(0)?,
         id: row.get(1)?,

@@ -276,7 +276,7 @@ fn finding(context: Context<'_>, view: &NamespaceView, owner: &Arc<Workload>, in
         evidence.push(Evidence::new("kernel", format!("in the same namespace: {}", others.join(", "))));
     }
     let severity = if is_tunnel(&interface.kind) { META.severity } else { Severity::Medium };
-    Finding { severity, ..Finding::of_workload(&META, context.now, owner, kind, evidence) }
+    Finding { severity, stands: true, ..Finding::of_workload(&META, context.now, owner, kind, evidence) }
 }
 
 fn runtime_word(owner: &Workload) -> crate::path::Evidence {

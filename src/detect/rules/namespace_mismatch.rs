@@ -233,7 +233,8 @@ impl NamespaceMismatch {
                 format!("entered {}", whose.unwrap_or_default())
             }
         };
-        Finding::of_workload(&META, context.now, workload, &cause, evidence)
+        let stands = matches!(mismatch, Mismatch::Host | Mismatch::Other(_));
+        Finding { stands, ..Finding::of_workload(&META, context.now, workload, &cause, evidence) }
     }
 
     fn kernel_word(&self, timeline: &Timeline, processes: &ProcessNamespaces, mismatch: &Mismatch) -> Evidence {

@@ -159,6 +159,7 @@ fn finding(context: Context<'_>, workload: &Arc<Workload>, points: &[&str], unse
     }
     Finding {
         verdict: Some(Verdict::Unobservable(reason)),
+        stands: true,
         ..Finding::of_workload(&META, context.now, workload, "unmonitored", evidence)
     }
 }

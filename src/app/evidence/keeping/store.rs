@@ -154,7 +154,7 @@ impl Store {
         bundles(&self.path)
             .filter_map(|(alert, path)| {
                 let manifest = read_manifest(&path).ok()?;
-                let severity = Severity::ALL.into_iter().find(|severity| severity.as_str() == manifest.severity)?;
+                let severity = Severity::of_word(&manifest.severity)?;
                 Some(Held { alert, made: manifest.made, severity, bytes: bytes_of(&manifest) })
             })
             .collect()

@@ -76,7 +76,14 @@ impl KernelWord {
         let cause = format!("the kernel says {}", report.cause());
         let finding = Finding::of_workload(&META, context.now, workload, &cause, evidence);
         let is_hostile = severity >= Severity::High;
-        findings.push(Finding { severity, is_hostile, roll_out: report.roll_out, is_change: true, ..finding });
+        findings.push(Finding {
+            severity,
+            is_hostile,
+            roll_out: report.roll_out,
+            is_change: true,
+            stands: true,
+            ..finding
+        });
     }
 }
 
