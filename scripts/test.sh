@@ -34,7 +34,7 @@ all_tests() {
     [ "$entry" = privileged ] || others+=(--test "$entry")
   done
   cargo test --locked --no-run || return
-  # In a process group of its own, so that who stops the script stops them too.
+  # In a process group of its own, so that stopping the script stops them too.
   set -m
   tests --test privileged >"$log.capture" 2>&1 &
   waiting=$!

@@ -1,6 +1,6 @@
 //! What rules know of the exceptions in force.
 //!
-//! Contract: names are those of the configuration; of several exceptions with one name each is told. Limits: as many as the configuration has.
+//! Contract: names are those of the configuration; exceptions that share a name are all passed on. Limits: as many as the configuration has.
 
 use crate::time::Timestamp;
 

@@ -10,7 +10,7 @@ use crate::time::{Timestamp, readable};
 
 /// Logs that are remembered.
 pub const MAX_LOGS: usize = 16;
-/// A log that was heard less often has no longest gap worth the name.
+/// Facts that a log needs before its longest gap means something.
 const OFTEN: u64 = 20;
 /// A shorter silence is none.
 const LEAST: Duration = Duration::from_hours(1);

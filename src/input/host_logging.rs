@@ -31,7 +31,7 @@ pub enum HostLoggingFact {
         /// What was seen, in words.
         why: String,
     },
-    /// A log that is followed had entries; said once a minute at most, and at the start of when it was written last.
+    /// A log that is followed had entries; once a minute at most; at the start, when its file was written last.
     Heard {
         /// Which kind.
         log: HostLog,

@@ -29,10 +29,8 @@ fn an_alert_that_was_kept_is_delivered_after_a_kill_and_only_once() {
     let namespace = Namespace::with_bridge("br-test");
     let sniffer = Sniffer::start(&namespace, &config, &[]);
     sniffer.wait_until("/metrics", "the bridge is captured", |page| page.contains("observation_point=\"br-test\""));
-    namespace.run("ip route add 198.51.100.0/24 via 10.9.0.2 dev br-test");
-    namespace.run_peer("ip addr add 198.51.100.7/24 dev lo");
-    namespace.run_peer_background("busybox nc -ll -p 443 -e true");
-    namespace.run("sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do echo hello | busybox nc -w 1 198.51.100.7 443 && exit 0; sleep 0.1; done; exit 1'");
+    serve_outside(&namespace);
+    go_around(&namespace);
     sniffer.wait_until("/readyz", "the sink that cannot deliver is named", |page| {
         page.contains("archive") && page.contains("not/there/yet")
     });
@@ -55,6 +53,17 @@ fn an_alert_that_was_kept_is_delivered_after_a_kill_and_only_once() {
     let text = std::fs::read_to_string(&file).expect("read");
     let same = |line: &&str| line.contains(alert["id"].as_str().unwrap_or_default()) && line.contains("\"update\":0,");
     assert_eq!(text.lines().filter(same).count(), 1, "{text}");
+}
+
+/// A server outside, which is reached around the proxy.
+fn serve_outside(namespace: &Namespace) {
+    namespace.run("ip route add 198.51.100.0/24 via 10.9.0.2 dev br-test");
+    namespace.run_peer("ip addr add 198.51.100.7/24 dev lo");
+    namespace.run_peer_background("busybox nc -ll -p 443 -e true");
+}
+
+fn go_around(namespace: &Namespace) {
+    namespace.run("sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do echo hello | busybox nc -w 1 198.51.100.7 443 && exit 0; sleep 0.1; done; exit 1'");
 }
 
 /// The lines of a file sink.
@@ -83,22 +92,17 @@ fn an_open_alert_goes_on_after_a_kill_and_what_is_raised_again_comes_once() {
          rules: {{exception-expires: {{days: 36500}}}}\n"
     );
     let namespace = Namespace::with_bridge("br-test");
-    namespace.run("ip route add 198.51.100.0/24 via 10.9.0.2 dev br-test");
-    namespace.run_peer("ip addr add 198.51.100.7/24 dev lo");
-    namespace.run_peer_background("busybox nc -ll -p 443 -e true");
-    let go_around = || {
-        namespace.run("sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do echo hello | busybox nc -w 1 198.51.100.7 443 && exit 0; sleep 0.1; done; exit 1'");
-    };
+    serve_outside(&namespace);
     let sniffer = Sniffer::start(&namespace, &config, &[]);
     sniffer.wait_until("/metrics", "the bridge is captured", |page| page.contains("observation_point=\"br-test\""));
-    go_around();
+    go_around(&namespace);
     let around = line_with(&file, "the flow's alert", |line| line["rule"] == "egress-skips-proxy");
     line_with(&file, "the exception's alert", |line| line["rule"] == "exception-expires");
     sniffer.signal("-KILL");
     sniffer.wait(std::time::Duration::from_secs(5));
     let sniffer = Sniffer::start(&namespace, &config, &[]);
     sniffer.wait_until("/metrics", "the bridge is captured", |page| page.contains("observation_point=\"br-test\""));
-    go_around();
+    go_around(&namespace);
     let goes_on = line_with(&file, "the flow's alert goes on", |line| {
         line["id"] == around["id"] && line["evidence"].to_string().contains("it goes on")
     });

@@ -152,8 +152,7 @@ impl Peers {
             return false;
         };
         if at.since(first) < series::ONE {
-            self.seldom.add(number, bytes);
-            self.seldom.move_to(number, at);
+            self.seldom.add(number, at, bytes);
             return false;
         }
         self.seldom.remove(number);

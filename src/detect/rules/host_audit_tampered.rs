@@ -170,7 +170,7 @@ fn lost(context: Context<'_>, log: HostLog, why: &str) -> Finding {
     Finding::of_nobody(&META, context.now, cause_of_loss(log, why), vec![Evidence::new("recorder", text)])
 }
 
-/// A part of what an alert is known by, which stays when a log is called otherwise. Each syslog file is a recorder of its own, which its text names.
+/// The cause of the alert, a part of its id: it does not change when texts give a log another name. Each syslog file is a recorder of its own, and its text names it.
 fn cause_of_loss(log: HostLog, why: &str) -> &str {
     match log {
         HostLog::Audit => "audit.log truncated",

@@ -115,7 +115,7 @@ fn an_audit_log_that_is_cut_in_place_is_reported_and_a_gap_is_not() {
     assert_eq!(world.engine.stats().host_logging.gaps[&HostLog::Audit].0, 2);
 }
 
-fn syslog(world: &mut World, millis: u64, fact: HostLoggingFact) {
+fn logged(world: &mut World, millis: u64, fact: HostLoggingFact) {
     world.push(millis, Fact::Recorded(RecordedFact::HostLogging(fact)));
 }
 
@@ -124,10 +124,10 @@ fn a_syslog_file_that_was_cut_is_reported_by_its_name_and_cut_lines_are_not() {
     let mut world = world();
     let gap =
         |truncated, why: &str| HostLoggingFact::Gap { log: HostLog::Syslog, count: 3, truncated, why: why.to_owned() };
-    syslog(&mut world, 0, gap(false, "/var/log/syslog: lines that are cut"));
+    logged(&mut world, 0, gap(false, "/var/log/syslog: lines that are cut"));
     assert_eq!(world.raised(), [""; 0]);
-    syslog(&mut world, 1_000, gap(true, "/var/log/auth.log: it was removed"));
-    syslog(&mut world, 2_000, gap(true, "/var/log/kern.log: it was removed"));
+    logged(&mut world, 1_000, gap(true, "/var/log/auth.log: it was removed"));
+    logged(&mut world, 2_000, gap(true, "/var/log/kern.log: it was removed"));
     assert_eq!(world.raised(), ["host-audit-tampered - high", "host-audit-tampered - high"]);
     let texts: Vec<&str> = world.alerts.iter().map(|alert| alert.evidence[0].text.as_str()).collect();
     assert_eq!(texts, ["/var/log/auth.log: it was removed", "/var/log/kern.log: it was removed"]);
@@ -142,12 +142,12 @@ fn what_anybody_can_write_to_syslog_decides_nothing_and_hides_nobody() {
         let at = crate::support::world::at(9_000);
         HostLoggingFact::Entry(Arc::new(HostLogEntry { log, at, act, by }))
     };
-    syslog(&mut world, 1_000, said(HostLog::Syslog, None));
+    logged(&mut world, 1_000, said(HostLog::Syslog, None));
     world.tick(8_000);
     assert_eq!(world.raised(), [""; 0], "it still runs");
     let by = LogActor { uid: Some(0), program: Some("/usr/bin/systemctl".to_owned()), ..LogActor::default() };
-    syslog(&mut world, 9_000, said(HostLog::Journal, Some(by)));
-    syslog(&mut world, 9_500, said(HostLog::Syslog, None));
+    logged(&mut world, 9_000, said(HostLog::Journal, Some(by)));
+    logged(&mut world, 9_500, said(HostLog::Syslog, None));
     state(&mut world, 10_000, None, &["journald"]);
     world.tick(21_000);
     assert_eq!(world.raised(), ["host-audit-tampered - high"]);
@@ -164,7 +164,7 @@ fn read_by(world: &mut World, millis: u64, rules: &[&str], reader: Option<&str>)
 
 fn heard(world: &mut World, millis: u64, entries: u64) {
     let (log, part, at) = (HostLog::Audit, "audit.log".to_owned(), crate::support::world::at(millis));
-    syslog(world, millis, HostLoggingFact::Heard { log, part, at, entries });
+    logged(world, millis, HostLoggingFact::Heard { log, part, at, entries });
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn an_audit_log_that_was_never_heard_or_is_not_auditds_is_not_expected_to_have_a
     heard(&mut world, 1_000, 0);
     read_by(&mut world, 60_000, &["a", "b"], Some("auditd"));
     heard(&mut world, 62_000, 3);
-    syslog(&mut world, 70_000, HostLoggingFact::Unwatched { part: "audit.log".to_owned(), why: "x".to_owned() });
+    logged(&mut world, 70_000, HostLoggingFact::Unwatched { part: "audit.log".to_owned(), why: "x".to_owned() });
     read_by(&mut world, 100_000, &["a", "b", "c"], Some("auditd"));
     world.tick(900_000);
     assert_eq!(world.raised(), [""; 0]);
@@ -224,7 +224,7 @@ fn the_kernels_own_records_do_not_say_that_audit_log_is_written() {
     read_by(&mut world, 100_000, &["a", "b"], Some("auditd"));
     entry(&mut world, 101_000, LogAct::RulesAdded { count: 1 });
     let (log, part, at) = (HostLog::Audit, "audit".to_owned(), crate::support::world::at(102_000));
-    syslog(&mut world, 102_000, HostLoggingFact::Heard { log, part, at, entries: 3 });
+    logged(&mut world, 102_000, HostLoggingFact::Heard { log, part, at, entries: 3 });
     world.tick(251_000);
     assert_eq!(world.raised(), ["host-audit-tampered - high"]);
     assert!(world.evidence().contains("audit.log has no line about it"), "{}", world.evidence());
@@ -234,7 +234,7 @@ fn the_kernels_own_records_do_not_say_that_audit_log_is_written() {
 fn an_audit_log_that_was_removed_is_reported_as_such() {
     let mut world = world();
     let why = "/var/log/audit/audit.log: it was removed, and no other file has taken its place".to_owned();
-    syslog(&mut world, 1_000, HostLoggingFact::Gap { log: HostLog::Audit, count: 0, truncated: true, why });
+    logged(&mut world, 1_000, HostLoggingFact::Gap { log: HostLog::Audit, count: 0, truncated: true, why });
     assert_eq!(world.raised(), ["host-audit-tampered - high"]);
     let text = &world.alerts[0].evidence[0].text;
     assert!(text.contains("lost what it held: /var/log/audit/audit.log: it was removed"), "{text}");

@@ -49,6 +49,12 @@ fn ours(world: &World) -> Vec<&Alert> {
     world.alerts.iter().filter(|alert| alert.rule == "sysctl-changed" && alert.update == 0).collect()
 }
 
+/// The settings that the only alert names.
+fn named_once(world: &World) -> Vec<&str> {
+    let [alert] = ours(world)[..] else { panic!("{:?}", ours(world)) };
+    named(alert)
+}
+
 /// The settings that an alert names.
 fn named(alert: &Alert) -> Vec<&str> {
     let settings = alert.evidence.iter().filter(|one| one.text.contains(" became "));
@@ -120,9 +126,7 @@ fn a_new_interface_settles_from_when_it_is_first_seen_and_then_counts() {
     assert_eq!(ours(&world).len(), 0, "a network plugin set it");
     let localnet = InterfaceSettings { route_localnet: 1, ..proxy };
     seen(&mut world, 66_000, vec![eth0, of(11, "cali1", localnet)], usual());
-    let alerts = ours(&world);
-    assert_eq!(alerts.len(), 1, "{alerts:?}");
-    assert_eq!(named(alerts[0]), ["net.ipv4.conf.cali1.route_localnet"]);
+    assert_eq!(named_once(&world), ["net.ipv4.conf.cali1.route_localnet"]);
 }
 
 #[test]
@@ -152,9 +156,7 @@ fn a_look_that_does_not_report_settings_begins_nothing_anew() {
     world.view(60_000, NETNS, &["web-1"], vec![interface(10, "veth", "eth0")]);
     let localnet = InterfaceSettings { route_localnet: 1, ..usual() };
     shown(&mut world, 70_000, localnet, usual());
-    let alerts = ours(&world);
-    assert_eq!(alerts.len(), 1, "{alerts:?}");
-    assert_eq!(named(alerts[0]), ["net.ipv4.conf.eth0.route_localnet"]);
+    assert_eq!(named_once(&world), ["net.ipv4.conf.eth0.route_localnet"]);
 }
 
 #[test]

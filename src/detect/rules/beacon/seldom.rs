@@ -38,11 +38,12 @@ impl Seldom {
         Some((self.time(once), once.more))
     }
 
-    /// Adds to what was sent and received.
-    pub(super) fn add(&mut self, key: Digest, more: [u32; 2]) {
-        let place = self.place(key).ok();
+    /// A further contact: adds what was sent and received; the earlier start counts.
+    pub(super) fn add(&mut self, key: Digest, at: Timestamp, more: [u32; 2]) {
+        let (at, place) = (self.millis(at), self.place(key).ok());
         if let Some(once) = place.and_then(|place| self.once.get_mut(place)) {
             once.more = [once.more[0].saturating_add(more[0]), once.more[1].saturating_add(more[1])];
+            once.at = once.at.min(at);
         }
     }
 
@@ -55,10 +56,7 @@ impl Seldom {
             // Flows are reported in the order of their ends.
             self.began = whole_millis(at.minus(Duration::from_hours(1)));
         }
-        if at < self.began {
-            self.begin_earlier(at);
-        }
-        let at = u32::try_from(at.since(self.began).as_millis()).unwrap_or(u32::MAX);
+        let at = self.millis(at);
         if let Err(place) = self.place(key) {
             insert_tightly(&mut self.once, place, Once { key, at, more });
         }
@@ -73,16 +71,12 @@ impl Seldom {
         self.began = began;
     }
 
-    /// A contact before the one that is kept takes its place.
-    pub(super) fn move_to(&mut self, key: Digest, at: Timestamp) {
+    /// A time as the table keeps it.
+    fn millis(&mut self, at: Timestamp) -> u32 {
         if at < self.began {
             self.begin_earlier(at);
         }
-        let millis = u32::try_from(at.since(self.began).as_millis()).unwrap_or(u32::MAX);
-        let place = self.place(key).ok();
-        if let Some(once) = place.and_then(|place| self.once.get_mut(place)) {
-            once.at = once.at.min(millis);
-        }
+        u32::try_from(at.since(self.began).as_millis()).unwrap_or(u32::MAX)
     }
 
     pub(super) fn remove(&mut self, key: Digest) {
@@ -123,7 +117,7 @@ mod tests {
         let mut seldom = Seldom::default();
         assert_eq!(seldom.insert([0, 7], at(5).plus(Duration::from_millis(3)), [10, 20]), 0);
         assert_eq!(seldom.insert([0, 3], at(1), [1, 2]), 0, "it ended later and began before");
-        seldom.add([0, 7], [1, u32::MAX]);
+        seldom.add([0, 7], at(9), [1, u32::MAX]);
         assert_eq!(seldom.get([0, 7]), Some((at(5).plus(Duration::from_millis(3)), [11, u32::MAX])));
         assert_eq!(seldom.oldest(), Some((at(1), [0, 3])));
         seldom.remove([0, 3]);
@@ -148,7 +142,7 @@ mod tests {
         seldom.insert([0, 1], at(86_400), [0; 2]);
         seldom.insert([0, 2], at(0), [0; 2]);
         assert_eq!((seldom.get([0, 1]), seldom.get([0, 2])), (Some((at(86_400), [0; 2])), Some((at(0), [0; 2]))));
-        seldom.move_to([0, 1], at(5));
+        seldom.add([0, 1], at(5), [0; 2]);
         assert_eq!(seldom.get([0, 1]), Some((at(5), [0; 2])));
     }
 
